@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::{Error, reason_of};
 use super::request::without_mark;
-use crate::config::{Pairs, Spelling, Wrong, json, read_members, read_one, read_whole};
+use crate::config::{Pairs, Spelling, TWICE, Wrong, json, read_members, read_one, read_whole, twice_in};
 
 pub const FORM: &str = "application/x-www-form-urlencoded";
 pub const JSON: &str = "application/json";
@@ -24,6 +24,9 @@ const NOT_SERVED: [&str; 11] = [
     "Push.", "Totp.", "Whatsapp.", "Passkeys.", "Amount", "Payee", "Psd2", "EnableSna", "Sna", "ChannelConfiguration",
     "CustomMessage",
 ];
+
+/// The most characters of a client's own name that an error repeats.
+const LONGEST_SHOWN: usize = 64;
 
 /// Parameters as they were sent, in their order. Contain numbers and codes, hence no `Debug`.
 #[derive(Clone)]
@@ -53,9 +56,11 @@ impl Form {
         if !essence.eq_ignore_ascii_case(JSON) {
             return Err(Error::MEDIA_TYPE);
         }
-        let Pairs(pairs) = serde_json::from_slice(without_mark(body)).map_err(|error| {
-            Error::invalid(format!("The body is not a JSON object: {}", reason_of(&error)))
-        })?;
+        let Pairs(pairs) =
+            serde_json::from_slice(without_mark(body)).map_err(|error| match twice_in(&error) {
+                Some(wrong) => refused(wrong.parameter(), &wrong),
+                None => Error::invalid(format!("The body is not a JSON object: {}", reason_of(&error))),
+            })?;
         Ok(Self { pairs, spelling: Spelling::Json, broken: Vec::new() })
     }
 
@@ -77,11 +82,8 @@ impl Form {
     /// # Errors
     /// 60200 with the name of the first that cannot be used.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        read_members(self.spelling, |name| self.value(name)).map_err(|wrong| {
-            // What is below a parameter has names of the client's.
-            let name = wrong.path.split(['.', '[']).next().unwrap_or_default();
-            refused(name, &wrong)
-        })
+        read_members(self.spelling, |name| self.value(name))
+            .map_err(|wrong| refused(wrong.parameter(), &wrong))
     }
 
     /// Reads one parameter, which is null if it is absent or empty.
@@ -187,6 +189,11 @@ fn canonical(value: &Value) -> String {
 }
 
 fn refused(name: &str, wrong: &Wrong) -> Error {
+    let below = wrong.path.strip_prefix(name).map_or("", |below| below.trim_start_matches('.'));
+    if wrong.problem == TWICE && !below.is_empty() {
+        let below: String = below.chars().take(LONGEST_SHOWN).collect();
+        return Error::parameter(name, format_args!("its {below:?} {TWICE}"));
+    }
     match wrong.problem.as_str() {
         problem if problem.starts_with("must ") || problem.starts_with("is ") => {
             Error::parameter(name, format_args!("it {problem}"))

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::request::read_address;
+use crate::config::TWICE;
 use crate::delivery::attempts::StatusFilter;
 use crate::domain::{self, CodeLength, Sid, SidKind};
 use crate::limits::guard::operator;
@@ -250,7 +251,9 @@ impl<'de, const MOST: usize, const LONGEST: usize> Deserialize<'de> for Pairs<MO
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let must_be = "must be a JSON object whose values are texts or numbers";
         let pairs = BTreeMap::<String, String>::deserialize(from);
-        let pairs = pairs.map_err(|_| de::Error::custom(must_be))?;
+        let is_twice = |error: &D::Error| error.to_string() == TWICE;
+        let pairs =
+            pairs.map_err(|error| if is_twice(&error) { error } else { de::Error::custom(must_be) })?;
         let fit = |text: &String| is_note(text, LONGEST);
         if pairs.len() > MOST {
             return Err(de::Error::custom(format_args!("must have at most {MOST} names")));

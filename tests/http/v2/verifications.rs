@@ -43,6 +43,17 @@ async fn an_invalid_parameter_is_60200_and_sends_nothing() {
     ] {
         is_error(&world.post(&path, &form).await, 400, 60200);
     }
+    // A name twice is told by its name.
+    let twice = r#"{"a":"1","a":"2"}"#;
+    let in_json = format!(r#"{{"To":"{}","Channel":"sms","RateLimits":{twice}}}"#, TO.1);
+    for reply in [
+        world.post(&path, &[TO, SMS, ("RateLimits", twice)]).await,
+        world.post(&path, &[TO, SMS, ("Tags", twice)]).await,
+        world.ask("POST", &path, &root(), &["content-type: application/json"], &in_json).await,
+    ] {
+        is_error(&reply, 400, 60200);
+        assert!(reply.body.contains(r#"its \"a\" is given twice"#), "{}", reply.body);
+    }
     for name in ["call 12345 now", "{code}", &long[..31]] {
         let reply = world.post(&path, &[TO, SMS, ("CustomFriendlyName", name)]).await;
         is_error(&reply, 400, 60200);
@@ -52,6 +63,30 @@ async fn an_invalid_parameter_is_60200_and_sends_nothing() {
     let form = ["content-type: application/x-www-form-urlencoded"];
     is_error(&world.ask("POST", &path, &root(), &form, not_utf8).await, 400, 60200);
     assert_eq!(world.world.messages().len(), 1, "that of the request with one value");
+}
+
+/// What Twilio's libraries write for maps and moments, line by line.
+#[tokio::test]
+async fn the_forms_of_the_libraries_of_twilio_are_understood() {
+    let world = V2World::new().await;
+    let lines =
+        include_str!("../../facts/twilio-libraries.tsv").lines().filter(|line| !line.starts_with('#'));
+    let mut rows = 0;
+    for line in lines {
+        let [library, method, query] = *line.split('\t').collect::<Vec<_>>() else { panic!("{line}") };
+        let (path, expected) = match method {
+            "GET" => (format!("/v2/Attempts?{query}"), 200),
+            _ => (world.below("/Verifications"), 201),
+        };
+        let body = if method == "GET" { "" } else { query };
+        let headers = ["content-type: application/x-www-form-urlencoded"];
+        let reply = world.ask(method, &path, &root(), &headers, body).await;
+        assert_eq!(reply.status, expected, "{library}: {query}: {}", reply.body);
+        rows += 1;
+    }
+    assert!(rows >= 12, "{rows}");
+    let wrong = world.get("/v2/Attempts?DateCreatedAfter=2026-12-01T04%3A13%3A00%2B1%3A00").await;
+    is_error(&wrong, 400, 60200);
 }
 
 #[tokio::test]
@@ -66,17 +101,18 @@ async fn what_other_libraries_of_twilio_and_other_phones_send_is_understood() {
         ("Locale", "de-DE-u-mu-celsius"),
         ("Locale", "ar-EG-u-nu-latn"),
         ("Locale", "de-CH-1996"),
+        ("Locale", "de_DE.UTF-8"),
     ] {
         let reply = world.post(&path, &[TO, SMS, (name, value)]).await;
         assert_eq!(reply.status, 201, "{name}={value}: {}", reply.body);
         world.post(&format!("{path}/{}", TO.1), &[("Status", "canceled")]).await;
     }
     let texts: Vec<_> = world.world.messages().into_iter().map(|message| message.text).collect();
-    assert_eq!(texts.iter().filter(|text| text.contains("Ihr")).count(), 2, "{texts:?}");
+    assert_eq!(texts.iter().filter(|text| text.contains("Ihr")).count(), 3, "{texts:?}");
     let service = world.post(&world.below(""), &[("Locale", "de-DE-u-mu-celsius")]).await;
     assert_eq!(service.status, 200, "{}", service.body);
     // Go's library writes local time.
-    for (after, listed) in [("1970-01-02T04:13:00+01:00", 6), ("2099-12-01T04:13:00+01:00", 0)] {
+    for (after, listed) in [("1970-01-02T04:13:00+01:00", 7), ("2099-12-01T04:13:00+01:00", 0)] {
         let after = after.replace('+', "%2B");
         let list = json(&world.get(&format!("/v2/Attempts?DateCreatedAfter={after}")).await);
         assert_eq!(list["attempts"].as_array().map(Vec::len), Some(listed), "{list}");

@@ -31,7 +31,13 @@ impl Locale {
     /// Tags that were replaced (`iw`, which old Java sends for Hebrew) become the present ones, and one that names no
     /// language (`i-default`) is `und`. `None` when it is no tag.
     pub fn parse(text: &str) -> Option<Self> {
-        let text = text.split("_#").next().unwrap_or_default().replace('_', "-");
+        let text = text.split("_#").next().unwrap_or_default();
+        // POSIX adds a character set and a modifier: `de_DE.UTF-8@euro`.
+        let (text, rest) = text.split_at(text.find(['.', '@']).unwrap_or(text.len()));
+        if !rest.chars().all(|c| c.is_ascii_alphanumeric() || ".@-_".contains(c)) {
+            return None;
+        }
+        let text = text.replace('_', "-");
         let tag = LanguageTag::parse(text.as_str()).ok()?;
         // Extended languages, as in zh-yue, come behind the language that has texts.
         let subtags = [Some(tag.primary_language()), tag.script(), tag.region()];
@@ -121,7 +127,7 @@ impl fmt::Display for Locale {
 values! {
     Locale: "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)", Self::parse, {
         "type": "string",
-        "pattern": "^[A-Za-z]{1,8}([-_#]+[A-Za-z0-9]{1,8})*$",
+        "pattern": "^[A-Za-z]{1,8}([-_#]+[A-Za-z0-9]{1,8})*([.@][A-Za-z0-9.@_-]*)?$",
     };
 }
 
@@ -163,6 +169,7 @@ mod tests {
             "de-DE-DE",
             "de-u",
             "C.UTF-8",
+            "de_DE.UTF 8",
             "*",
         ] {
             assert_eq!(Locale::parse(text), None, "{text:?}");

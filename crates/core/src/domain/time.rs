@@ -54,7 +54,9 @@ impl Timestamp {
             Some(local) => (local, "+00:00"),
             None => text.split_at_checked(text.len().checked_sub("+00:00".len())?)?,
         };
-        let at = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+        // humantime overlooks a second zone.
+        let is_local = local.ends_with(|c: char| c.is_ascii_digit());
+        let at = humantime::parse_rfc3339(&format!("{local}Z")).ok().filter(|_| is_local)?;
         let (hours, minutes) = offset.get(1..)?.split_once(':')?;
         let part = |text: &str, most: u64| {
             let is_two_digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -168,6 +170,8 @@ mod tests {
         for text in [
             "2026-12-01T13:00:00+25:00",
             "2026-12-01T13:00:00+0100",
+            "2026-12-01T13:00:00Z+01:00",
+            "2026-12-01T13:00:00ZZ",
             "2026-12-01T13:00:00+01:0",
             "+01:00",
             "é1:00",

@@ -12,7 +12,7 @@ use url::form_urlencoded;
 
 use super::load::hint;
 use super::settings::{GatewaySettings, Inputs};
-use super::sources::{Config, GATEWAYS_PREFIX as PREFIX, OwnGateway};
+use super::sources::{Config, GATEWAYS_PREFIX as PREFIX, OwnGateway, within_ends};
 use super::values::{
     account_sid, account_token, base_url, is_twilio_host, own_number, read_number, token, url_part,
 };
@@ -343,7 +343,7 @@ fn read_gateway(
         let warning = format!("{path}.{setting}: {words} {variable}");
         c.warn_if(in_file.is_some() && about.secret, warning);
         let given = c.value(&variable).and_then(text_of).or_else(|| text_of(in_file.as_ref()?));
-        let value = given.filter(|value| !value.is_empty());
+        let value = given.map(|value| within_ends(&value).to_owned()).filter(|value| !value.is_empty());
         if !variables.insert(variable.clone()) && c.is_given(&variable) {
             let problem =
                 format!("another gateway has the variable {variable} too; give one of them another name");

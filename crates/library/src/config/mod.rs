@@ -34,7 +34,7 @@ pub use dotenv::{SHARED_PREFIXES, is_readable_by_others};
 pub use gateways::built_in_gateways;
 pub use guard::{GuardSettings, Prices, Pricing, money_text};
 pub use load::{ConfigErrors, Loaded, json_schema, load, load_beside, load_storage};
-pub use read::{Pairs, Spelling, Wrong, json, members, read_members, read_one, read_whole};
+pub use read::{Pairs, Spelling, TWICE, Wrong, json, members, read_members, read_one, read_whole, twice_in};
 pub use sections::{CaptchaSettings, ClusterSettings, HookKey, HookSettings};
 pub use services::{RegistrySettings, Sender};
 pub use settings::{

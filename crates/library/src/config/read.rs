@@ -40,6 +40,11 @@ impl Wrong {
         Self { path: name.to_owned(), ..Self::custom(problem) }
     }
 
+    /// The outermost name of the path. What is below a parameter has names of the client's.
+    pub fn parameter(&self) -> &str {
+        self.path.split(['.', '[']).next().unwrap_or_default()
+    }
+
     fn below(self, step: &str) -> Self {
         Self { path: joined(step, &self.path), ..self }
     }
@@ -159,7 +164,7 @@ pub fn json(text: &str) -> Result<Value, Option<Wrong>> {
 }
 
 /// The path that an error of [`At`] names.
-fn twice_in(error: &serde_json::Error) -> Option<Wrong> {
+pub fn twice_in(error: &serde_json::Error) -> Option<Wrong> {
     let message = error.to_string();
     let (path, _) = message.split_once(&format!(" {TWICE}"))?;
     Some(Wrong { path: path.to_owned(), ..Wrong::custom(TWICE) })
@@ -460,12 +465,12 @@ impl<'de> Deserializer<'de> for Given<'_> {
             let rest = known.iter().filter_map(member).collect::<Result<Vec<_>, _>>()?.into_iter();
             return visitor.visit_map(Parts { spelling: self.spelling, ..self.parts(known, rest) });
         }
-        // PHP's library writes an empty map so.
-        let is_empty_list = match &self.value {
-            Value::String(text) => text.trim() == "[]",
+        // Twilio's library for PHP writes an empty map as a list, that for Node null as a text.
+        let means_nothing = match &self.value {
+            Value::String(text) => matches!(text.trim(), "[]" | "null"),
             other => other.as_array().is_some_and(Vec::is_empty),
         };
-        let is_empty_map = is_empty_list && self.spelling != Spelling::Settings;
+        let is_empty_map = means_nothing && self.spelling != Spelling::Settings;
         let mut object = self.spelled('{')?;
         match object.value.take() {
             _ if is_empty_map => visitor.visit_map(object.parts(known, Map::new().into_iter())),

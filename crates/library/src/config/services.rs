@@ -126,7 +126,7 @@ pub struct ServiceSettings {
 }
 
 /// Language, script and region in requests; empty for none.
-const LANGUAGE: &str = "^([A-Za-z]{1,8}([-_#]+[A-Za-z0-9]{1,8})*)?$";
+const LANGUAGE: &str = "^([A-Za-z]{1,8}([-_#]+[A-Za-z0-9]{1,8})*([.@][A-Za-z0-9.@_-]*)?)?$";
 
 fn code_life<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let problem = format!("must be {}", ServiceTime::must_be());

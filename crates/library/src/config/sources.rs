@@ -106,6 +106,12 @@ fn is_credential(name: &str) -> bool {
     is_variable(name) && !name.starts_with("REDIS_")
 }
 
+/// A value without what tools leave at its ends: a line end of `echo`, an editor or `kubectl --from-file`, a byte order mark, a
+/// NUL of C. No value needs white space around it.
+pub fn within_ends(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c.is_control() || c == '\u{feff}')
+}
+
 /// Whether a text is a server key, and no path.
 pub fn is_server_key(text: &str) -> bool {
     let text = text.trim();
@@ -290,8 +296,7 @@ impl Config {
     }
 
     fn add_variables(&mut self, source: &str, given: BTreeMap<String, String>, directory: &Path) {
-        // A line end stands behind what `echo`, an editor or `kubectl --from-file` wrote. No value needs white space around it.
-        let given = given.into_iter().map(|(name, text)| (name, text.trim().to_owned()));
+        let given = given.into_iter().map(|(name, text)| (name, within_ends(&text).to_owned()));
         // No host means every address; of other variables an empty one says nothing.
         let is_host = |name: &str| name == variable("test-hostname");
         let mut given: Vec<_> = given.filter(|(name, text)| !text.is_empty() || is_host(name)).collect();
@@ -336,7 +341,7 @@ impl Config {
     /// The text of a file that a variable names, and where it came from.
     fn read_value(&mut self, path: &Path, origin: &str) -> Result<(String, String), String> {
         let file = path.display();
-        match read_text(path).map(|text| text.map(|text| text.trim().to_owned())) {
+        match read_text(path).map(|text| text.map(|text| within_ends(&text).to_owned())) {
             Ok(Some(text)) if !text.is_empty() => {
                 self.warn_if_readable(path, origin);
                 Ok((text, format!("the file {file}, named by {origin}")))

@@ -66,6 +66,32 @@ fn a_line_end_behind_a_value_of_any_source_is_no_part_of_it() {
 }
 
 #[test]
+fn a_setting_of_a_recipe_keeps_no_line_end_from_any_source() {
+    let recipe = r#"{"gateways": {"one": {"recipe": {"url": "https://x.example/{to}/{text}", "form": {"k": "{password}"},
+        "settings": {"password": {"secret": true}}}PASSWORD}}}"#;
+    let (plain, variable) = (recipe.replace("PASSWORD", ""), "ONCEWARD_GATEWAYS_ONE_PASSWORD");
+    let of_process = |text: &str| {
+        let mut world = World::with_config(&plain);
+        world.sources.environment.insert(variable.to_owned(), text.to_owned());
+        world
+    };
+    for (n, world) in [
+        of_process("abc\n"),
+        of_process("\u{feff} abc\r\n"),
+        World::with_config(&plain).file(".env", &format!("{variable}=\"abc\\n\"\r\n")),
+        World::with_config(&plain).file("p", "abc\r\n\0").variables(&format!("{variable}_FILE=p\r")),
+        World::with_config(&recipe.replace("PASSWORD", ", \"password\": \"abc\\r\\n\"")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let providers = world.settings().gateways.providers;
+        let [ProviderSettings::Http(http)] = &providers[..] else { panic!("{n}: {providers:?}") };
+        assert_eq!(http.values["password"].expose_secret(), "abc", "{n}");
+    }
+}
+
+#[test]
 fn a_value_may_be_a_text_or_its_own_type_and_have_an_older_name() {
     let read = |text: &str| {
         let world = World::with_config(text);
