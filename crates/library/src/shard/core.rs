@@ -325,6 +325,14 @@ impl Core {
         if self.refusal(Admission::Unbounded).is_some() {
             return;
         }
+        // A store that keeps ended records gets each deletion, and clients wait behind them: beside what is held already they are
+        // one batch at most.
+        let most = self.limits.records_per_batch;
+        let is_behind = || self.held.iter().map(|held| held.changes.len()).sum::<usize>() >= most;
+        if self.limits.keeps_expired && is_behind() {
+            return;
+        }
+        let looks = if self.limits.keeps_expired { looks.min(most) } else { looks };
         let mut gone = self.tables.sweep(looks, now);
         if !self.limits.keeps_expired && self.held.is_empty() {
             // The store drops them by itself, and no earlier change of them is still to be told.

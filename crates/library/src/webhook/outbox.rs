@@ -23,13 +23,19 @@ use crate::engine::{Sealer, SlotHash};
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::WebhookEnd;
 use crate::registry::{Registry, Service, Webhook, WebhookFields, WebhookStatus};
-use crate::shard::{Change, Id, LogRange, RecordKey, Refusal, Shards, Stored, Subject, Transaction};
+use crate::shard::{
+    Change, Id, LogRange, RecordKey, Refusal, Shards, Stored, Subject, Transaction, service_of,
+};
 
 /// Requests that a webhook has in flight at once.
 const OF_EACH: usize = 8;
 
+/// Those of all webhooks of a service. Receivers that never answer hold their places for long: those of eight services leave
+/// half of all to others.
+const OF_SERVICE: usize = 64;
+
 /// Requests that are in flight to all webhooks.
-const AT_ONCE: u32 = 512;
+const AT_ONCE: u32 = 1_024;
 
 /// The longest time a stop waits for attempts in progress. Longer attempts are repeated after the next start.
 const CLOSING: Duration = Duration::from_secs(3);
@@ -74,6 +80,8 @@ pub struct Outbox {
 struct Pending {
     all: usize,
     by_webhook: HashMap<Sid, Line>,
+    /// An attempt holds a place of its service.
+    places: HashMap<ServiceId, Arc<Semaphore>>,
 }
 
 /// The deliveries to one webhook.
@@ -92,6 +100,18 @@ impl Pending {
         line.load.pending = line.load.pending.saturating_add_signed(by);
         if line.load.pending == 0 && Arc::strong_count(&line.turns) == 1 {
             self.by_webhook.remove(&webhook);
+        }
+    }
+
+    fn places_of(&mut self, service: ServiceId) -> Arc<Semaphore> {
+        let places = self.places.entry(service).or_insert_with(|| Arc::new(Semaphore::new(OF_SERVICE)));
+        Arc::clone(places)
+    }
+
+    /// Forgets the places of a service for which no attempt waits.
+    fn tidy(&mut self, service: ServiceId) {
+        if self.places.get(&service).is_some_and(|places| Arc::strong_count(places) == 1) {
+            self.places.remove(&service);
         }
     }
 }
@@ -148,7 +168,7 @@ impl Outbox {
 
     /// Whether one more delivery to a webhook may be pending.
     pub(super) fn has_room(&self, webhook: Sid) -> bool {
-        let Pending { all, by_webhook } = &*self.pending.lock();
+        let Pending { all, by_webhook, .. } = &*self.pending.lock();
         let each = by_webhook.get(&webhook).map_or(0, |line| line.load.pending);
         *all < self.bounds.pending && each < self.bounds.pending_each
     }
@@ -214,14 +234,23 @@ impl Outbox {
     /// Makes an attempt when it is a verification's turn with a webhook; `None` after a stop, or if nothing is pending for
     /// it. Many may wait: this takes little memory until then.
     async fn take_turn(self: Arc<Self>, webhook: Sid, id: Id) -> Option<()> {
-        let turns = self.pending.lock().by_webhook.get(&webhook).map(|line| Arc::clone(&line.turns))?;
+        let service = service_of(&id);
+        let (turns, of_service) = {
+            let pending = &mut *self.pending.lock();
+            let turns = Arc::clone(&pending.by_webhook.get(&webhook)?.turns);
+            (turns, pending.places_of(service))
+        };
         let turn = id.iter().map(|byte| usize::from(*byte)).sum::<usize>() % OF_EACH;
-        let held = (turns[turn].lock().await, self.places.acquire().await.ok()?);
-        Box::pin(self.attempt(webhook, id)).await;
-        drop(held);
-        drop(turns);
+        {
+            let _turn = turns[turn].lock().await;
+            let _places = (of_service.acquire().await.ok()?, self.places.acquire().await.ok()?);
+            Box::pin(self.attempt(webhook, id)).await;
+        }
+        drop((turns, of_service));
         // It may have been the last one.
-        self.pending.lock().count(webhook, 0);
+        let mut pending = self.pending.lock();
+        pending.count(webhook, 0);
+        pending.tidy(service);
         Some(())
     }
 

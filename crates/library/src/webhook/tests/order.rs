@@ -17,7 +17,7 @@ async fn other_verifications_and_other_webhooks_do_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_webhook_has_eight_requests_in_flight_and_all_together_512() {
+async fn a_webhook_has_eight_requests_in_flight_and_a_service_64() {
     let hooks: Vec<Webhook> = (1..=70).map(hook).collect();
     let world = World::with(OutboxBounds::default(), &hooks).await;
     for webhook in 1..=70 {
@@ -28,10 +28,38 @@ async fn a_webhook_has_eight_requests_in_flight_and_all_together_512() {
     }
     world.settle().await;
     let asked = world.asked();
-    assert_eq!(asked.len(), 512);
+    assert_eq!(asked.len(), 64);
     assert!((1..=70).all(|webhook| asked.iter().filter(|asked| asked.is_to(webhook)).count() <= 8));
     world.pass(MINUTE).await;
     assert_eq!(world.outbox.backlog(), 0, "all are told in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn receivers_of_seven_services_that_never_answer_delay_no_other_service() {
+    let world = World::new().await;
+    let of = |n: u32| ServiceId::new(20 + n);
+    for n in 0..8_u8 {
+        let hooks = if n < 7 { (10 * n + 1..=10 * n + 10).map(hook).collect() } else { vec![hook(100)] };
+        let service = blank(
+            of(n.into()),
+            Sid::new(SidKind::Service, [n; 16]),
+            Origin::Api,
+            ServiceSettings::default(),
+            START,
+        );
+        world.registry.put_service(Service { webhooks: hooks, ..service }).await;
+    }
+    for webhook in 1..=70 {
+        world.receivers.play(webhook, [Behaviour::AnswerAfter(60)]);
+    }
+    for verification in 0..20 {
+        (0..7).for_each(|n| world.emit_in(of(n), verification, EventType::Created));
+    }
+    world.settle().await;
+    assert_eq!(world.asked().len(), 7 * 64, "each has its share");
+    world.emit_in(of(7), 0, EventType::Created);
+    world.pass(Duration::from_millis(200)).await;
+    assert!(world.asked().iter().any(|asked| asked.is_to(100)), "at once");
 }
 
 #[tokio::test(start_paused = true)]
