@@ -4,11 +4,16 @@
 
 exports.onExecuteCustomPhoneProvider = async (event) => {
   const { ONCEWARD_SERVICE: service, KEY_ID: key, KEY_SECRET: secret } = event.secrets;
-  const { recipient, code } = event.notification;
+  const { recipient, code, locale, delivery_method: method, message_type: type } = event.notification;
+  // A notice, such as of a blocked account, has no code: Auth0 logs the error, and nobody gets a message without a code.
+  if (!code) throw new Error(`onceward sends codes, and ${type} has none`);
+  const fields = { To: recipient, Code: code };
+  if (method === "voice") fields.Channel = "call";
+  if (locale) fields.Locale = locale;
   const answer = await fetch(`${service}/Messages`, {
     method: "POST",
     headers: { authorization: "Basic " + Buffer.from(`${key}:${secret}`).toString("base64") },
-    body: new URLSearchParams({ To: recipient, Code: code }),
+    body: new URLSearchParams(fields),
   });
   if (!answer.ok) throw new Error(`onceward: ${answer.status} ${(await answer.json()).message}`);
 };

@@ -8,7 +8,12 @@ const keyring = new KmsKeyringNode({ generatorKeyId: process.env.KEY_ALIAS, keyI
 
 export async function handler(event) {
   if (!event.request.code) return;
+  // An invitation has a temporary password, which is no code.
+  if (event.triggerSource === "CustomSMSSender_AdminCreateUser") {
+    throw new Error("onceward sends codes: invite by email, or send the password yourself");
+  }
   const { plaintext } = await decrypt(keyring, Buffer.from(event.request.code, "base64"));
-  const To = event.request.userAttributes.phone_number;
-  await onceward("Messages", { To, Code: Buffer.from(plaintext).toString() });
+  const { phone_number: To, locale } = event.request.userAttributes;
+  const fields = { To, Code: Buffer.from(plaintext).toString() };
+  await onceward("Messages", locale ? { ...fields, Locale: locale } : fields);
 }

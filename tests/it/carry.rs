@@ -11,6 +11,10 @@ async fn carries(v2: &V2, service: &str, form: &[(&str, &str)]) -> HttpResponse 
 #[tokio::test]
 async fn an_accepted_code_is_not_sent_again_even_after_a_crash() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
+    // A program that has no code writes one of these.
+    for word in ["undefined", "null", "None"] {
+        assert_eq!(carries(&v2, &service, &[("To", TO), ("Code", word)]).await.status(), 400, "{word}");
+    }
     let form = [("To", TO), ("Code", "A1b2C3"), ("Ttl", "300")];
     world.twilio().plan(TO, [Reply::Refuse { status: 400, code: 30_007 }]);
     let refused = carries(&v2, &service, &form).await;

@@ -178,6 +178,12 @@ async fn zitadel_logto_and_okta_have_codes_sent_and_a_sign_in_is_the_outcome() {
     let newest = || world.twilio().messages_for(TO).pop().expect("a message").field("Body").to_owned();
     zitadel(&world, ZITADEL, &ago(0), OF_ZITADEL).await.expects_status(200);
     newest().says(["PGZQTD"]);
+    // By default a sign-in has the code under another name.
+    let sign_in_code = OF_ZITADEL.replace("user.human.phone.code.added", "session.otp.sms.challenged");
+    let sign_in_code =
+        sign_in_code.replace(r#""code": "PGZQTD""#, r#""oTP": "12345678", "expiry": 300000000000"#);
+    zitadel(&world, ZITADEL, &ago(0), &sign_in_code).await.expects_status(200);
+    newest().says(["12345678"]);
     let no_number = r#"{"contextInfo": {"recipientPhoneNumber": "12"}, "args": {"code": "PGZQTD"}}"#;
     zitadel(&world, ZITADEL, &ago(0), no_number).await.expects_status(400);
 

@@ -72,11 +72,18 @@ pub struct Outcome {
     pub status: &'static str,
 }
 
+/// What programs write in the place of a code that they do not have.
+const NO_CODES: [&str; 6] = ["undefined", "null", "None", "true", "false", "object"];
+
 /// `POST` of `Messages`.
 async fn create(of: InService, Params(new): Params<New>) -> Made<CarriedMessage> {
     let channel = new.channel.and_then(|asked| asked.0);
     of.check_served("Channel", channel.as_slice())?;
     let code = match (new.code, new.text) {
+        (Some(code), None) if NO_CODES.iter().any(|word| word.eq_ignore_ascii_case(code.0.expose())) => {
+            let problem = "it is a program's word for no value: the caller has no code for this message";
+            return Err(Error::parameter("Code", problem));
+        }
         (Some(code), None) => code.0,
         (None, Some(text)) => code_in(&text.0).ok_or_else(|| {
             Error::parameter(

@@ -108,7 +108,10 @@ fn logto_event(payload: &Value) -> Result<Task<'_>, Error> {
 /// Zitadel: an SMS provider of the type HTTP.
 fn zitadel(payload: &Value) -> Result<Task<'_>, Error> {
     let to = required(payload, "/contextInfo/recipientPhoneNumber")?;
-    Ok(Task::Carry(Message::new(to, required(payload, "/args/code")?)))
+    // Verification and recovery have `code`. A sign-in has `oTP` by default: zitadel/zitadel@0b9f41c
+    // internal/notification/types/otp.go (SendOTPSMSCode sets OTP) and the argument's name with its first letter lowered.
+    let code = text(payload, "/args/code")?.or(text(payload, "/args/oTP")?);
+    Ok(Task::Carry(Message::new(to, code.ok_or_else(|| no_text("/args/code or /args/oTP"))?)))
 }
 
 /// Okta: the telephony inline hook.

@@ -103,6 +103,9 @@ test("the examples of login libraries", async (t) => {
     });
     const to = own.number();
     await onExecuteCustomPhoneProvider(event(to));
+    const notice = event(to);
+    notice.notification = { recipient: to, message_type: "blocked_account" };
+    await assert.rejects(onExecuteCustomPhoneProvider(notice), /blocked_account has none/);
     await wasSentOnce(to);
     await assert.rejects(onExecuteCustomPhoneProvider(event("+14")), /onceward: 400 /);
   });
