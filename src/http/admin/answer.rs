@@ -1,9 +1,11 @@
 //! The answer to "why did I get no code?": what became of the last message to a number, and what support can do.
 
+use std::borrow::Cow;
+
 use super::page::moment;
 use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
-use crate::domain::GatewayName;
+use crate::domain::{GatewayName, Timestamp};
 use crate::gateway::{ErrorClass, ReceiptStatus, describe_twilio_code};
 use crate::limits::guard::operator::refusal_in_words;
 use crate::limits::guard::{RefusedNumber, Rule};
@@ -11,11 +13,24 @@ use crate::limits::guard::{RefusedNumber, Rule};
 /// The class of a gateway's error code, and what it says.
 pub type Described<'a> = dyn Fn(GatewayName, u32) -> Option<(ErrorClass, &'static str)> + 'a;
 
+/// The state of a number in a service, from which the advice follows: it names only buttons that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeState {
+    /// A code lives, and can be canceled.
+    Pending,
+    /// Every check is used: the code is void, and a new one is sent from then on, or after an unlock.
+    UsedUp(Timestamp),
+    /// The number is locked out until then, or until it is unlocked.
+    Locked(Timestamp),
+    /// No code lives.
+    None,
+}
+
 pub struct Answer {
     /// The class of the note in the style sheet.
     pub class: &'static str,
     pub what: String,
-    pub help: &'static str,
+    pub help: Cow<'static, str>,
     /// Whether the guard can explain it.
     pub was_refused: bool,
 }
@@ -25,21 +40,29 @@ impl Answer {
     pub fn of(
         last: Option<&ListedAttempt>,
         refused: Option<RefusedNumber>,
+        state: CodeState,
         described: &Described<'_>,
     ) -> Option<Self> {
         let refused = refused.filter(|refused| last.is_none_or(|last| last.attempt.at < refused.last));
-        match (refused, last) {
-            (Some(refused), _) => Some(Self {
+        let answer = match (refused, last) {
+            (Some(refused), _) => Self {
                 class: "problem",
                 what: refusal_in_words(refused),
-                help: after_refusal(refused.rule),
+                help: after_refusal(refused.rule, state).into(),
                 was_refused: refused.rule <= Rule::Budget,
-            }),
-            (None, last) => last.map(|last| Self::of_message(last, described)),
-        }
+            },
+            (None, last) => Self::of_message(last?, state, described),
+        };
+        let is_about_the_code =
+            refused.is_none_or(|refused| refused.rule > Rule::Budget && refused.rule != Rule::RateLimit);
+        let is_done = answer.class == "good";
+        Some(match state.advice().filter(|_| is_about_the_code && !is_done) {
+            Some(help) => Self { help, ..answer },
+            None => answer,
+        })
     }
 
-    fn of_message(last: &ListedAttempt, described: &Described<'_>) -> Self {
+    fn of_message(last: &ListedAttempt, state: CodeState, described: &Described<'_>) -> Self {
         let row = &last.attempt;
         let (gateway, time) = (row.gateway.as_str(), moment(row.at));
         let message = format!("the last message, {} at {time}", row.channel.as_str());
@@ -49,7 +72,7 @@ impl Answer {
         let is_verified = last.verify_status == VerifyStatus::Success;
         let checked = last.checked_at.filter(|checked| is_verified || *checked >= row.at).map(moment);
         let (class, what, help) = match (checked, row.status, row.receipt) {
-            (Some(checked), ..) => of_check(last.verify_status, &message, &checked),
+            (Some(checked), ..) => of_check(last.verify_status, state, &message, &checked),
             (None, SendStatus::Sent, Some(ReceiptStatus::Failed)) => (
                 "problem",
                 format!("{gateway} took {message}, and reported that it did not arrive{error}."),
@@ -81,11 +104,30 @@ impl Answer {
                 after_error(known.map(|(class, _)| class)),
             ),
         };
-        Self { class, what, help, was_refused: false }
+        Self { class, what, help: help.into(), was_refused: false }
+    }
+}
+
+impl CodeState {
+    /// What support says, where the state alone decides it.
+    fn advice(self) -> Option<Cow<'static, str>> {
+        let void = |until: Timestamp| {
+            let until = moment(until);
+            format!(
+                "Too many wrong codes were typed, and the code is void. The person can ask for a new one at {until} UTC, or at \
+                     once after you unlock the number below."
+            )
+        };
+        match self {
+            Self::UsedUp(until) | Self::Locked(until) => Some(void(until).into()),
+            Self::Pending | Self::None => None,
+        }
     }
 }
 
 const ASK_AGAIN: &str = "Let the person ask for a new code.";
+
+const NEWEST: &str = "Let the person type the code of the newest message.";
 
 const NOT_ARRIVED: &str = "Check the number with the person, and whether the phone is on and may receive such messages. Then let \
      the person ask again, if possible by another channel.";
@@ -129,7 +171,12 @@ const fn after_error(class: Option<ErrorClass>) -> &'static str {
 }
 
 /// What a check said, and what follows.
-fn of_check(status: VerifyStatus, message: &str, checked: &str) -> (&'static str, String, &'static str) {
+fn of_check(
+    status: VerifyStatus,
+    state: CodeState,
+    message: &str,
+    checked: &str,
+) -> (&'static str, String, &'static str) {
     let after = format!("after {message}");
     match status {
         VerifyStatus::Success => {
@@ -143,17 +190,17 @@ fn of_check(status: VerifyStatus, message: &str, checked: &str) -> (&'static str
             format!("A code was checked at {checked}, {after}. The gateway that holds it did not answer."),
             "Let the person type the code again. If that fails too, see the gateways on the overview.",
         ),
-        VerifyStatus::InvalidCode | VerifyStatus::New => (
-            "",
-            format!("A wrong code was checked at {checked}, {after}."),
-            "Let the person type the code of the newest message.",
-        ),
+        VerifyStatus::InvalidCode | VerifyStatus::New => {
+            let help = if state == CodeState::Pending { NEWEST } else { ASK_AGAIN };
+            ("", format!("A wrong code was checked at {checked}, {after}."), help)
+        }
     }
 }
 
 /// What lets the next message pass.
-const fn after_refusal(rule: Rule) -> &'static str {
+fn after_refusal(rule: Rule, state: CodeState) -> &'static str {
     match rule {
+        Rule::Lockout | Rule::Verification if state == CodeState::None => ASK_AGAIN,
         Rule::Entry => "Remove the manual entry on the guard page if the person is real.",
         Rule::CountryList => {
             "Messages to this country are not wanted. To permit them, change allowed-countries or blocked-countries in \
@@ -177,8 +224,8 @@ const fn after_refusal(rule: Rule) -> &'static str {
         }
         Rule::Lockout => "Too many wrong codes were typed. Let the person wait, or unlock the number below.",
         Rule::Verification => {
-            "Let the person type the newest code, or wait a minute and ask again. If the verification has had all its \
-             messages or checks, cancel it below first."
+            "Let the person type the newest code, or ask again after that time. To send a new code now, cancel the verification \
+             below first."
         }
         Rule::Number | Rule::Prefix | Rule::Network | Rule::Country => {
             "If the person is real, allow the number on the guard page, and let the person ask again."
@@ -242,10 +289,54 @@ mod tests {
                 times: 1,
             });
             let message = message(status, checked);
-            let answer = Answer::of(Some(&message), refused, &|_, _| None).expect("an answer");
+            let answer =
+                Answer::of(Some(&message), refused, CodeState::None, &|_, _| None).expect("an answer");
             assert_eq!((answer.what.as_str(), answer.class), (what, class));
             assert_eq!(answer.was_refused, class == "problem");
         }
-        assert!(Answer::of(None, None, &|_, _| None).is_none());
+        assert!(Answer::of(None, None, CodeState::None, &|_, _| None).is_none());
+    }
+
+    /// The buttons of each state: `Cancel the verification` of a pending code, `Unlock` where wrong codes count.
+    #[test]
+    fn the_advice_follows_from_the_state_and_names_only_its_buttons() {
+        let until = after(600);
+        let refused = |rule| RefusedNumber {
+            service: ServiceId::DEFAULT,
+            number: number(),
+            last: after(90),
+            rule,
+            until: Some(until),
+            client: None,
+            times: 1,
+        };
+        let wrong = message(VerifyStatus::InvalidCode, 80);
+        let void = "one at 2027-01-15 12:10:00 UTC, or at once after you unlock the number below.";
+        for (state, rule, says) in [
+            (CodeState::Pending, None, NEWEST),
+            (CodeState::Pending, Some(Rule::Verification), "cancel the verification below"),
+            (CodeState::UsedUp(until), None, void),
+            (CodeState::UsedUp(until), Some(Rule::Verification), void),
+            (CodeState::Locked(until), None, void),
+            (CodeState::Locked(until), Some(Rule::Lockout), void),
+            (CodeState::Locked(until), Some(Rule::Prefix), "allow the number on the guard page"),
+            (CodeState::None, None, ASK_AGAIN),
+            (CodeState::None, Some(Rule::Verification), ASK_AGAIN),
+            (CodeState::None, Some(Rule::Lockout), ASK_AGAIN),
+        ] {
+            let help =
+                Answer::of(Some(&wrong), rule.map(refused), state, &|_, _| None).expect("an answer").help;
+            assert!(help.contains(says), "{state:?} {rule:?}: {help}");
+            let names = |button| help.contains(button);
+            assert!(state == CodeState::Pending || !names("cancel"), "{state:?}: {help}");
+            assert!(
+                matches!(state, CodeState::UsedUp(_) | CodeState::Locked(_)) || !names("unlock"),
+                "{help}"
+            );
+        }
+        let verified = message(VerifyStatus::Success, 80);
+        let answer =
+            Answer::of(Some(&verified), None, CodeState::Locked(until), &|_, _| None).expect("an answer");
+        assert_eq!(answer.help, "There is nothing to do.");
     }
 }

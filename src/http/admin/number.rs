@@ -1,6 +1,6 @@
 //! The page of a number: its state in each service, its messages, and what an operator can do about it.
 
-use super::answer::Answer;
+use super::answer::{Answer, CodeState};
 use super::messages::{checked, class};
 use super::prelude::*;
 use crate::delivery::attempts::ListedAttempt;
@@ -82,7 +82,16 @@ pub async fn page(request: AdminRequest) -> PageResult {
         }
         let (verification, lockout, messages) =
             known.map_or_else(Default::default, |known| (known.verification, known.lockout, known.messages));
-        let answer = Answer::of(messages.first(), refused, &described);
+        let code = match &verification {
+            _ if lockout.until.is_some() => lockout.until.map(CodeState::Locked),
+            Some((_, known)) if request.now() < known.expires => match Status::of(known) {
+                Status::Pending => Some(CodeState::Pending),
+                Status::MaxAttemptsReached => Some(CodeState::UsedUp(known.expires)),
+                Status::Approved | Status::Canceled => None,
+            },
+            _ => None,
+        };
+        let answer = Answer::of(messages.first(), refused, code.unwrap_or(CodeState::None), &described);
         let (title, max_checks) = (service.title(), service.settings.max_checks);
         let (service, refusal) = (service.sid, refused.map(refusal_in_words));
         states.push(State { service, title, answer, verification, max_checks, lockout, refusal, messages });
@@ -110,7 +119,9 @@ pub async fn act(request: AdminRequest) -> PageResult {
             request.call.app.lockouts.invalidate().await;
             let title = service.title();
             if is_known {
-                Ok(format!("{number} is unlocked, and an outstanding code is void, in {title}."))
+                Ok(format!(
+                    "{number} is unlocked, and an outstanding code is void, in {title}. Let the person ask for a new code."
+                ))
             } else {
                 Err(format!("{number} is unknown, and nothing was changed, in {title}."))
             }
