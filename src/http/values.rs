@@ -28,6 +28,17 @@ const LONGEST_KEY: usize = 255;
 /// E.164's fifteen digits.
 const LONGEST_PREFIX: usize = 15;
 
+/// The place at which a page begins, as `next_page_url` has it.
+#[derive(Clone, Copy)]
+pub struct PageToken(pub ListPlace);
+
+impl<'de> Deserialize<'de> for PageToken {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let place = ListPlace::parse(&String::deserialize(from)?);
+        place.map(Self).ok_or_else(|| de::Error::custom("must be that of a next_page_url"))
+    }
+}
+
 /// A place in a list that is newest first: behind so many items of this moment, which an earlier page has shown.
 #[derive(Clone, Copy)]
 pub struct ListPlace {
@@ -38,7 +49,8 @@ pub struct ListPlace {
 impl ListPlace {
     /// As [`Display`](fmt::Display) writes it.
     pub fn parse(text: &str) -> Option<Self> {
-        let (last, shown) = text.split_once('-')?;
+        let (last, shown) =
+            text.split_once('-').filter(|(last, shown)| is_digits(last) && is_digits(shown))?;
         Some(Self { last: domain::Timestamp::from_millis(last.parse().ok()?), shown: shown.parse().ok()? })
     }
 }
@@ -129,7 +141,6 @@ texts! {
     NumberEnding(String): "1 to 4 digits", |text| (text.len() <= 4 && is_digits(text)).then(|| text.to_owned());
     /// In milliseconds since 1970.
     Moment(domain::Timestamp): "milliseconds since 1970", |text| text.parse().ok().map(domain::Timestamp::from_millis);
-    PageToken(ListPlace): "that of a next_page_url", ListPlace::parse;
     GuardSubject(Dimension): operator::SUBJECTS, |text| operator::subject(text, None);
     /// The last segment of a verification's path: its id or its number.
     IdOrNumber(VerificationTarget): "VE and 32 hexadecimal digits, or a phone number in E.164 form", id_or_number;
@@ -269,6 +280,7 @@ impl<'de, const MOST: usize, const LONGEST: usize> Deserialize<'de> for Pairs<MO
 
 schemas! {
     PhoneNumber: json!({ "type": "string", "title": "a number in E.164 form" });
+    PageToken: json!({ "type": "string", "title": "that of a next_page_url", "pattern": "^[0-9]{1,15}-[0-9]{1,9}$" });
     Whole<const LEAST: u32, const MOST: u32>: whole(LEAST, MOST);
     Events: json!({ "type": "array", "items": { "type": "string", "enum":
         webhook::EventType::ALL.map(webhook::EventType::as_str).into_iter().chain([webhook::EventType::EVERY]).collect::<Vec<_>>() } });
